@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy, "nothing shows client errors");
         count(&mut snapshot, Metric::Target4xx, &[(30, 20.0), (10, 30.0)]);
         let said = says(CHECK, &snapshot);
-        assert!(said[0].contains("it fired 3 h 10 min ago, likely because of those: in the last hour there were 50 answers"), "{said:?}");
+        assert!(said[0].contains("it fired 3 h 10 min ago, likely because of those: in the last hour there were 50 responses"), "{said:?}");
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 .because_all(event.map(|event| {
                     patient.evidence("events.message", &event.message).at(event.created_at)
                 }))
-                .mend(remedy(patient, name))
+                .mend(remedy(patient, name, brings))
                 .concerns(Kind::Alarm, name)
                 .concerns_all(Kind::TaskDefinition, brings)
                 .since(went_off.and_then(|moment| moment.timestamp)),
@@ -161,7 +161,7 @@ fn watches(alarm: Option<&Alarm>) -> String {
     format!("It watches {}{groups}.", alarm.metric_names.join(", "))
 }
 
-fn remedy(patient: &Patient, name: &str) -> Remedy {
+fn remedy(patient: &Patient, name: &str, brings: Option<&str>) -> Remedy {
     let see = |call: Call| patient.see(call, name);
     let remedy = Remedy::new("See what fired. If the alarm is right, fix the app; if not, make it less sensitive. Deploy again once it is OK.")
         .cli(see(Call::DescribeAlarmHistory))
@@ -169,7 +169,7 @@ fn remedy(patient: &Patient, name: &str) -> Remedy {
     if patient.is_express() {
         return remedy;
     }
-    remedy.terraform(hcl!(
+    remedy.cli(rollout::again(patient, brings)).terraform(hcl!(
         r#"
         resource "aws_cloudwatch_metric_alarm" "rollback" {
           alarm_name          = {}
@@ -219,7 +219,7 @@ mod tests {
                 "{other} min ago: the deployment names the alarm, its history has no moment"
             );
             assert!(
-                exam.findings[0].says().contains("went off during the deployment"),
+                exam.findings[0].says().contains("fired during the deployment"),
                 "{}",
                 exam.findings[0].says()
             );

@@ -171,7 +171,7 @@ mod tests {
                 &rolling(|deployment| deployment.deployment_configuration.bake_time_in_minutes =
                     Some(20))
             )[0]
-            .contains("bake of 20 min")
+            .contains("bake time of 20 min")
         );
         snapshot.services[0].deployments[0].running_count = 1;
         assert_eq!(exam(CHECK, &snapshot).outcome, Outcome::Healthy);

@@ -154,7 +154,7 @@ mod tests {
                 .iter_mut()
                 .for_each(|old| old.running_task_count = 1)
         });
-        assert!(says(CHECK, &snapshot)[0].contains("wants: 1 old task and 2 new."));
+        assert!(says(CHECK, &snapshot)[0].contains("requires: 1 old task and 2 new."));
     }
 
     #[test]

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_alarm_that_is_off_or_does_not_roll_back_is_not() {
-        assert!(says(CHECK, &with_alarms(false, true))[0].contains("no alarm is set"));
+        assert!(says(CHECK, &with_alarms(false, true))[0].contains("no alarm is configured"));
         assert!(
             says(CHECK, &with_alarms(true, false))[0]
                 .contains("alarm errors ends a deployment without a rollback")

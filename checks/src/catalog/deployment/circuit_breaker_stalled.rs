@@ -221,7 +221,7 @@ mod tests {
             PinnedImage { image_digest: id::digest(1), failure_code: Some("ImageNotFound".into()) };
         snapshot.pinned_images.put(image::by_digest(&id::image("api"), &id::digest(1)), gone);
         let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
-        assert!(remedy.summary.contains("whose image is there"), "{}", remedy.summary);
+        assert!(remedy.summary.contains("whose image still exists"), "{}", remedy.summary);
         assert!(remedy.shell()[0].contains("--task-definition \"$TASK_DEFINITION\""), "{remedy:?}");
     }
 

@@ -183,8 +183,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &(CHECK.example)()),
             [
-                "The deployment of api:13 has been IN_PROGRESS for 3 h, at stage SCALE_UP since about 00:02 UTC (2 h 58 min ago); 25 min is the \
-                 most that its settings explain. 0 of 2 tasks of the new version run."
+                "The deployment of api:13 has been IN_PROGRESS for 3 h, at stage SCALE_UP since about 00:02 UTC (2 h 58 min ago); its settings allow for 25 min at most. 0 of 2 tasks of the new version run."
             ]
         );
     }

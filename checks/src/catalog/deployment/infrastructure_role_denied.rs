@@ -11,13 +11,14 @@ use crate::aws::rollback_reason::{self, Denied, Reason};
 use crate::aws::stop_reason::{self, Trouble};
 use crate::aws::time::age;
 use crate::check::{Findings, NoAnswer};
+use crate::command::Word;
 use crate::facts::access::refusal;
 use crate::facts::deployment::{managed, rollback, rollout};
 use crate::facts::tasks::reason;
 use crate::finding::{Evidence, Finding, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::text::pattern;
-use crate::{aws, hcl, words};
+use crate::{aws, hcl};
 
 crate::check! {
     /// IAM denied ECS an action under the infrastructure role of the service.
@@ -95,7 +96,8 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
                 let brings = findings.see(rollout::brings(patient, deployment)).flatten();
                 let subject = Subject::new(Kind::Deployment, &deployment.service_deployment_arn);
                 let text = evidence.value.clone();
-                let finding = finding(patient, subject, denied, "the load balancer", evidence);
+                let finding =
+                    finding(patient, subject, denied, "the load balancer", evidence, brings);
                 let finding = refusal::settle(
                     patient,
                     findings,
@@ -128,10 +130,11 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             continue;
         };
         told.push(denied);
+        let brings = revision.task_definition.as_deref();
         let mut evidence = resource.evidence(revision);
         let Some(status) = evidence.next() else { continue };
         let finding =
-            finding(patient, resource.subject(revision), denied, &resource.name(), status)
+            finding(patient, resource.subject(revision), denied, &resource.name(), status, brings)
                 .because_all(evidence)
                 .detail(managed::waiting_words(&waiting));
         let text = resource.reason.unwrap_or_default();
@@ -142,11 +145,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
             text,
             refusal::of_words(patient, text).as_ref(),
         );
-        findings.add(
-            finding
-                .since(resource.updated_at)
-                .concerns_all(Kind::TaskDefinition, revision.task_definition.as_deref()),
-        );
+        findings.add(finding.since(resource.updated_at).concerns_all(Kind::TaskDefinition, brings));
     }
     Ok(())
 }
@@ -158,29 +157,43 @@ fn may_not_launch(patient: &Patient, findings: &mut Findings) {
         let provider = stop_reason::part(&PROVIDER, told.text)
             .map_or("a capacity provider".to_owned(), |it| format!("capacity provider {it}"));
         let refused = stop_reason::refused(told.text);
-        let role = refused.role.unwrap_or("that the provider names");
+        let role = refused.role.map_or_else(String::new, |role| format!(" {role}"));
+        let known = refused.role.map_or(Word::needed("INFRASTRUCTURE_ROLE"), Word::new);
         let (claim, remedy) = match refused.action {
             Some(action) => {
                 let claim = format!(
-                    "ECS needs {action} to launch instances for {provider}, and its infrastructure role {role} does not allow it"
+                    "ECS needs {action} to launch instances for {provider}, and its infrastructure role{role} does not allow it"
                 );
                 let summary = if action == "iam:PassRole" {
                     "Allow the infrastructure role to pass the instance role: AWS's managed policy covers only roles whose name begins with ecsInstanceRole."
                 } else {
-                    "Allow the role this action; ECS retries on its own."
+                    "Grant the role this permission; ECS retries on its own."
                 };
                 let remedy = Remedy::new(summary);
-                let resource = refused.resource.unwrap_or("*");
-                (claim, refusal::allowing(remedy, role, "ecs-launches", action, resource))
+                let remedy = match (refused.role, refused.resource) {
+                    (Some(role), resource) => refusal::allowing(
+                        remedy,
+                        role,
+                        "ecs-launches",
+                        action,
+                        resource.unwrap_or("*"),
+                    ),
+                    (None, _) => attaching(remedy, patient, &known, LAUNCHES),
+                };
+                (claim, remedy)
             }
             None => (
                 format!(
-                    "ECS is not allowed to launch instances for {provider}: its infrastructure role {role} lacks permissions"
+                    "ECS is not allowed to launch instances for {provider}: its infrastructure role{role} lacks permissions"
                 ),
-                Remedy::new(
-                    "Compare the role with AmazonECSInfrastructureRolePolicyForManagedInstances.",
-                )
-                .cli(told.see(patient)),
+                attaching(
+                    Remedy::new(
+                        "Attach AWS's managed policy to the role, or compare its own policy with that one; ECS retries on its own.",
+                    ),
+                    patient,
+                    &known,
+                    LAUNCHES,
+                ),
             ),
         };
         findings.add(told.finding(patient, &claim).mend(remedy));
@@ -196,6 +209,7 @@ fn finding(
     denied: Denied,
     what: &str,
     evidence: Evidence,
+    brings: Option<&str>,
 ) -> Finding {
     let name = denied.name();
     let claim = match denied.action {
@@ -208,46 +222,56 @@ fn finding(
             )
         }
     };
-    subject.sick(claim, evidence).mend(remedy(patient, denied))
+    subject.sick(claim, evidence).mend(remedy(patient, denied, brings))
 }
 
-fn remedy(patient: &Patient, denied: Denied) -> Remedy {
+fn remedy(patient: &Patient, denied: Denied, brings: Option<&str>) -> Remedy {
     let name = denied.name();
     let balancing = denied.action.is_none_or(|action| action.starts_with("elasticloadbalancing:"));
     let remedy = match denied.action {
         _ if balancing && !patient.is_express() => {
-            let policy = &format!(
-                "arn:{}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers",
-                patient.partition()
+            let remedy = Remedy::new(
+                "Attach AWS's managed policy to the role and make sure that it trusts ecs.amazonaws.com; then deploy again.",
             );
-            Remedy::new("Attach AWS's managed policy to the role and make sure that it trusts ecs.amazonaws.com; then deploy again.")
-                .cli(aws!("iam attach-role-policy --role-name {} --policy-arn {}", name, policy))
-                .terraform(hcl!(
-                    r#"
-                    resource "aws_iam_role_policy_attachment" "ecs_balancer" {
-                      role       = {}
-                      policy_arn = {}
-                    }"#,
-                    name,
-                    policy
-                ))
+            attaching(remedy, patient, &Word::new(name), BALANCES)
         }
         Some(action) => {
             let remedy = Remedy::new(
-                "Allow the role this action; ECS retries on its own within about a minute.",
+                "Grant the role this permission; ECS retries on its own within about a minute.",
             );
             refusal::allowing(remedy, name, "ecs-needs", action, "*")
         }
-        None => Remedy::new(
-            "Compare the role with AWS's policy for it, and let it trust ecs.amazonaws.com.",
-        )
-        .cli(aws!("iam list-attached-role-policies --role-name {}", name)),
+        None => {
+            let remedy = Remedy::new(
+                "Attach AWS's managed policy to the role and make sure that it trusts ecs.amazonaws.com; ECS retries on its own.",
+            );
+            attaching(remedy, patient, &Word::new(name), EXPRESS)
+        }
     };
-    if patient.is_express() {
-        remedy
-    } else {
-        remedy.cli(patient.update_service().and(words!("--force-new-deployment")))
-    }
+    if patient.is_express() { remedy } else { remedy.cli(rollout::again(patient, brings)) }
+}
+
+/// AWS's managed policies for what an infrastructure role is used for.
+const BALANCES: &str = "AmazonECSInfrastructureRolePolicyForLoadBalancers";
+const LAUNCHES: &str = "AmazonECSInfrastructureRolePolicyForManagedInstances";
+const EXPRESS: &str = "service-role/AmazonECSInfrastructureRoleforExpressGatewayServices";
+
+fn attaching(remedy: Remedy, patient: &Patient, role: &Word, policy: &str) -> Remedy {
+    let policy = &format!("arn:{}:iam::aws:policy/{policy}", patient.partition());
+    let attach = aws!("iam attach-role-policy --role-name {} --policy-arn {}", role, policy);
+    let name = match attach.needs().as_slice() {
+        [] => hcl!("{}", attach.argv()[4]),
+        _ => hcl!("var.infrastructure_role"),
+    };
+    remedy.cli(attach).terraform(hcl!(
+        r#"
+        resource "aws_iam_role_policy_attachment" "ecs_infrastructure" {
+          role       = {}
+          policy_arn = {}
+        }"#,
+        name,
+        policy
+    ))
 }
 
 #[cfg(test)]
@@ -338,6 +362,17 @@ mod tests {
             "ECS needs iam:PassRole to launch instances for capacity provider cp, and its infrastructure role ecsInfrastructureRole does not allow it"
         ));
         assert!(denied[0].remedy.shell()[0].contains("arn:aws:iam::123456789012:role/own"));
+        let unnamed =
+            said("UnauthorizedOperation: You are not authorized to perform this operation.");
+        assert!(unnamed[0].says().starts_with(
+            "ECS is not allowed to launch instances for capacity provider cp: its infrastructure role lacks permissions"
+        ), "{}", unnamed[0].says());
+        assert_eq!(
+            unnamed[0].remedy.shell(),
+            [
+                "aws iam attach-role-policy --role-name \"$INFRASTRUCTURE_ROLE\" --policy-arn arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForManagedInstances"
+            ]
+        );
         assert!(said("InsufficientInstanceCapacity: no capacity.").is_empty());
     }
 

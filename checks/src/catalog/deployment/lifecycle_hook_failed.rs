@@ -4,6 +4,7 @@
 
 use serde_json::json;
 
+use crate::aws;
 use crate::aws::arn;
 use crate::aws::rollback_reason::{self, HookFailure, Reason};
 use crate::check::{Findings, NoAnswer};
@@ -14,7 +15,6 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
 use crate::snapshot::deployment::HookDetail;
-use crate::{aws, words};
 
 crate::check! {
     /// The newest deployment failed because of a lifecycle hook: its Lambda function returned
@@ -114,7 +114,7 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         .sick(claim, evidence)
         .because_all(hook.and_then(|hook| status(deployment, hook)))
         .because(rollout::evidence(deployment, "status", &deployment.status))
-        .mend(failed.remedy(patient, deployment))
+        .mend(failed.remedy(patient, deployment).cli(rollout::again(patient, brings)))
         .since(rollback::started(deployment))
         .concerns_all(Kind::TaskDefinition, brings);
     if let What::Hook(HookFailure::NotInvoked { why, .. }) = failed.what {
@@ -222,33 +222,32 @@ impl<'a> Failed<'a> {
                 Remedy::new("Look at what the function tested, fix that or the test, and deploy again.").cli(tail(target))
             }
             What::Hook(HookFailure::Unparsed { target, .. }) => {
-                Remedy::new("Make the function return {\"hookStatus\": \"SUCCEEDED\"}, FAILED or IN_PROGRESS, within 15 minutes.").cli(tail(target))
+                Remedy::new("Make the function return {\"hookStatus\": \"SUCCEEDED\"}, FAILED or IN_PROGRESS within 15 minutes, then deploy again.").cli(tail(target))
             }
             What::Hook(HookFailure::NotInvoked { target, why }) => {
                 let role = rollback_reason::denied(why).map(|denied| denied.name()).or_else(|| role_of(deployment, target));
-                not_invoked(patient, role, target)
+                not_invoked(role, target)
             }
             What::Hook(HookFailure::RoleNotAssumed { role }) => {
                 let trust = json!({
                     "Version": "2012-10-17",
                     "Statement": [{ "Effect": "Allow", "Principal": { "Service": "ecs.amazonaws.com" }, "Action": "sts:AssumeRole" }]
                 });
-                Remedy::new("Allow ECS to assume the role: it must exist and trust ecs.amazonaws.com. The command replaces its whole trust policy.")
+                Remedy::new("Allow ECS to assume the role: it must exist and trust ecs.amazonaws.com. The first command replaces its whole trust policy. Then deploy again.")
                     .cli(aws!("iam update-assume-role-policy --role-name {} --policy-document {}", arn::last(role), trust))
             }
             What::Silent { target: Some(target) } => Remedy::new("Look at what the function logged, fix it, and deploy again.").cli(tail(target)),
             What::Hook(HookFailure::Other(_)) | What::Silent { target: None } => {
                 Remedy::new("Find out which hook failed, fix it, and deploy again.").cli(rollout::see(patient, deployment))
             }
-            What::PauseTimedOut => Remedy::new("Deploy again and approve it in time, or give the pause a longer timeout.")
-                .cli(patient.update_service().and(words!("--force-new-deployment"))),
+            What::PauseTimedOut => Remedy::new("Deploy again and approve it in time, or give the pause a longer timeout."),
         }
     }
 }
 
-fn not_invoked(patient: &Patient, role: Option<&str>, target: &str) -> Remedy {
+fn not_invoked(role: Option<&str>, target: &str) -> Remedy {
     let remedy = Remedy::new("Allow the hook's role to call the function, then deploy again.");
-    let remedy = match role {
+    match role {
         Some(role) => {
             refusal::allowing(remedy, role, "deployment-hook", "lambda:InvokeFunction", target)
         }
@@ -261,8 +260,7 @@ fn not_invoked(patient: &Patient, role: Option<&str>, target: &str) -> Remedy {
                 json!({ "Version": "2012-10-17", "Statement": [allow] })
             ))
         }
-    };
-    remedy.cli(patient.update_service().and(words!("--force-new-deployment")))
+    }
 }
 
 /// The role with which ECS calls this function, as configured.
@@ -325,7 +323,7 @@ mod tests {
             (
                 "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT pause hook timed out.".to_owned(),
                 "the pause at stage POST_TEST_TRAFFIC_SHIFT timed out before anybody approved it",
-                "aws ecs update-service --cluster prod --service api --force-new-deployment",
+                "aws ecs update-service --cluster prod --service api --task-definition api:13 --force-new-deployment",
             ),
             (format!("{HOOKS} Something new."), "(ECS says: \"Something new\")", "aws ecs describe-service-deployments"),
         ];
@@ -334,6 +332,8 @@ mod tests {
             let finding = &exam.findings[0];
             assert!(finding.says().contains(words), "{}", finding.says());
             assert!(finding.remedy.shell()[0].starts_with(command), "{:?}", finding.remedy.shell());
+            let again = "--task-definition api:13 --force-new-deployment";
+            assert!(finding.remedy.shell().iter().any(|it| it.ends_with(again)), "{reason}");
         }
     }
 

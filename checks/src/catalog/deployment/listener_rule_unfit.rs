@@ -12,7 +12,6 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::ServiceDeployment;
 use crate::text::and_list;
-use crate::words;
 
 crate::check! {
     /// A blue/green, linear or canary deployment cannot move its traffic, because the listener rule
@@ -185,7 +184,7 @@ fn tell(
         forward.shares.iter().map(of).collect::<Vec<_>>()
     });
     let remedy = match forward {
-        Some(forward) => put_right(patient, findings, forward),
+        Some(forward) => put_right(patient, findings, forward, brings),
         None => Remedy::new("Correct the rules: both target groups of the service must be in them, with all the traffic on one.")
             .cli(rollout::see(patient, deployment)),
     };
@@ -211,7 +210,12 @@ fn shares(forward: &Forward) -> String {
 
 /// Both groups of the pair in the rule, and all the traffic to the one that can serve it; if that
 /// cannot be seen, to the one with the larger part of it.
-fn put_right(patient: &Patient, findings: &mut Findings, forward: &Forward) -> Remedy {
+fn put_right(
+    patient: &Patient,
+    findings: &mut Findings,
+    forward: &Forward,
+    brings: Option<&str>,
+) -> Remedy {
     let pairs = forward
         .shares
         .iter()
@@ -248,7 +252,7 @@ fn put_right(patient: &Patient, findings: &mut Findings, forward: &Forward) -> R
     };
     let remedy = Remedy::new(format!("{what}; then deploy again."))
         .cli(forward.set_weights(&weights))
-        .cli(patient.update_service().and(words!("--force-new-deployment")));
+        .cli(rollout::again(patient, brings));
     if patient.is_express() {
         remedy
     } else {
@@ -310,9 +314,7 @@ mod tests {
         ));
         let remedy = exam(CHECK, &snapshot).findings[0].remedy.clone();
         assert!(
-            remedy
-                .summary
-                .starts_with("Put ecs-gateway-tg-1a2b3c4d5e6f70002 into the rule, beside"),
+            remedy.summary.starts_with("Add ecs-gateway-tg-1a2b3c4d5e6f70002 to the rule, next to"),
             "{}",
             remedy.summary
         );

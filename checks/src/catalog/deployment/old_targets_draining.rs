@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn says_until_when() {
-        let expected = "The deployment of api:13 is live; 2 old targets of target group api drain until about 03:03 UTC, in 3 min.";
+        let expected = "The deployment of api:13 is live; 2 old targets of target group api are draining until about 03:03 UTC, in 3 min.";
         assert_eq!(says(CHECK, &example(|_| ())), [expected]);
     }
 
@@ -187,7 +187,7 @@ mod tests {
     fn without_an_event_it_says_how_long_at_most() {
         let snapshot = example(|snapshot| drop(snapshot.services[0].events.remove(0)));
         assert!(
-            says(CHECK, &snapshot)[0].ends_with("drain for up to 5 min."),
+            says(CHECK, &snapshot)[0].ends_with("are draining for up to 5 min."),
             "{:?}",
             says(CHECK, &snapshot)
         );
@@ -203,7 +203,7 @@ mod tests {
         let exam = exam(CHECK, &snapshot);
         assert_eq!(exam.outcome, Outcome::Sick);
         assert!(
-            exam.findings[0].says().ends_with("target group api drain."),
+            exam.findings[0].says().ends_with("target group api are draining."),
             "{}",
             exam.findings[0].says()
         );

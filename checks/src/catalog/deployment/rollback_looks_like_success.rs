@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn says_which_version_was_completed() {
-        let expected = "The primary deployment says COMPLETED, but that is the rollback to api:12. The deployment of api:13 did not succeed.";
+        let expected = "The primary deployment is COMPLETED, but that is the rollback to api:12. The deployment of api:13 did not succeed.";
         assert_eq!(says(CHECK, &(CHECK.example)()), [expected]);
     }
 

@@ -41,6 +41,7 @@ crate::check! {
     ///
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --force-new-deployment
+    /// aws ecr update-image-storage-class --repository-name <repository> --image-id imageDigest=<digest> --target-storage-class STANDARD   # archived
     /// ```
     ///
     /// And make the lifecycle policy keep what is deployed. Terraform/OpenTofu: `policy` of
@@ -238,7 +239,15 @@ impl<'a> Lost<'a> {
             Lost::Tag { .. } => Remedy::new(
                 "Push the image again under its tag, or deploy another one; then ECS pins its digest.",
             ),
-            Lost::Archived { .. } => Remedy::new("Restore the image, or deploy another one."),
+            Lost::Archived { tag } => Remedy::new(
+                "Restore the image and deploy again when it is ACTIVE, or deploy another one.",
+            )
+            .cli(aws!(
+                "ecr update-image-storage-class --repository-name {} --image-id imageDigest={} \
+                 --target-storage-class STANDARD",
+                repository,
+                tag.image_digest
+            )),
         };
         let remedy = remedy.cli(anew);
         let remedy = if matches!(self, Lost::Digest { .. } | Lost::Soon { .. }) {
@@ -273,7 +282,7 @@ fn is_platform(
         && patient.image_platforms(&container.image)?.iter().any(|platform| platform == digest))
 }
 
-/// The rule of the repository that takes untagged images.
+/// The rule of the repository that removes untagged images.
 fn removes_untagged<'a>(
     patient: &Patient<'a>,
     image: InEcr,
@@ -399,7 +408,12 @@ mod tests {
             tag(snapshot).image_digest = id::digest(1);
             tag(snapshot).image_status = Some("ARCHIVED".into());
         });
-        assert!(says(CHECK, &archived)[0].contains("ECR has archived it: likely"));
+        assert!(says(CHECK, &archived)[0].contains("which ECR has archived: the next task likely"));
+        let restore = exam(CHECK, &archived).findings[0].remedy.shell()[0].clone();
+        assert!(
+            restore.starts_with("aws ecr update-image-storage-class --repository-name api "),
+            "{restore}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::finding::{Evidence, Kind, Remedy, Subject};
 use crate::patient::Patient;
 use crate::snapshot::{ContainerDefinition, Service};
 use crate::text::{and_list, plural};
-use crate::{aws, hcl};
+use crate::{aws, hcl, words};
 
 crate::check! {
     /// An essential container has no log configuration.
@@ -31,6 +31,7 @@ crate::check! {
     /// ```sh
     /// aws logs create-log-group --log-group-name /ecs/<service>
     /// aws ecs register-task-definition --cli-input-json file://task-definition.json
+    /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family>
     /// ```
     ///
     /// Terraform/OpenTofu: `logConfiguration` in `container_definitions` of
@@ -82,11 +83,13 @@ fn look(patient: &Patient, findings: &mut Findings) -> Result<(), NoAnswer> {
         rollout::short(arn)
     );
     let group = format!("/ecs/{}", patient.name());
+    let family = rollout::short(arn).split_once(':').map_or(arn, |(family, _)| family);
     let remedy = Remedy::new(
         "Configure a log driver, unless the app itself sends its logs elsewhere. The execution role must be allowed to write them.",
     )
     .cli(aws!("logs create-log-group --log-group-name {}", group))
     .cli(aws!("ecs register-task-definition --cli-input-json file://task-definition.json"))
+    .cli(patient.update_service().and(words!("--task-definition {}", family)))
     .terraform(hcl!(
         r#"
         resource "aws_ecs_task_definition" {} {

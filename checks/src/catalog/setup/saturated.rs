@@ -7,7 +7,8 @@ use crate::aws::stop_reason::Trouble;
 use crate::aws::time;
 use crate::call::Call;
 use crate::check::{Findings, NoAnswer};
-use crate::command::{Argument, Word};
+use crate::command::{Argument, Command, Word};
+use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::metric::{self, Lasting};
 use crate::facts::tasks::reason;
@@ -47,6 +48,8 @@ crate::check! {
     /// ```sh
     /// aws ecs update-service --cluster <cluster> --service <service> --desired-count <more>
     /// aws ecs register-task-definition --cpu 512 --memory 1024 --cli-input-json file://task-definition.json
+    /// aws ecs update-service --cluster <cluster> --service <service> --task-definition <family>
+    /// aws ecs update-express-gateway-service --service-arn <arn> --cpu 512 --memory 1024   # Express Mode
     /// ```
     ///
     /// Terraform/OpenTofu: `cpu` and `memory` in `aws_ecs_task_definition`;
@@ -165,8 +168,7 @@ fn short_of_cpu(
         ),
         _ => "Run more tasks, or give each task more CPU; then find what uses it.".to_owned(),
     };
-    let remedy =
-        Remedy::new(summary).cli(patient.update_service().and(words!("--desired-count {}", more)));
+    let remedy = Remedy::new(summary).cli(running_more(patient, more, maximum));
     let of = &definition.task_definition_arn;
     Ok(patient
         .subject()
@@ -175,6 +177,20 @@ fn short_of_cpu(
         .mend(doubling(remedy, patient, "cpu", limit))
         .concerns(Kind::Service, patient.arn())
         .concerns_all(Kind::TargetGroup, traffic::groups(patient)?))
+}
+
+/// Express Mode has bounds of its own for the number of tasks, and sets it by these.
+fn running_more(patient: &Patient, more: i32, maximum: Option<i32>) -> Command {
+    if !patient.is_express() {
+        return patient.update_service().and(words!("--desired-count {}", more));
+    }
+    let bounds = match maximum {
+        Some(maximum) if maximum < more => {
+            words!("--scaling-target minTaskCount={},maxTaskCount={}", more, more)
+        }
+        _ => words!("--scaling-target minTaskCount={}", more),
+    };
+    aws!("ecs update-express-gateway-service --service-arn {}", patient.arn()).and(bounds)
 }
 
 fn short_of_memory(
@@ -206,21 +222,37 @@ fn short_of_memory(
 /// How a task gets twice as much of something as it has.
 fn doubling(remedy: Remedy, patient: &Patient, what: &str, limit: &str) -> Remedy {
     let twice = parsed::<u32>(limit).map(|limit| limit.saturating_mul(2).to_string());
-    remedy
-        .cli(aws!(
-            "ecs register-task-definition --{} {} --cli-input-json file://task-definition.json",
-            what,
-            twice.as_ref().map_or(Word::needed("SIZE"), Argument::word)
-        ))
-        .terraform(hcl!(
-            r#"
-            resource "aws_ecs_task_definition" {} {
-              {} = {}
-            }"#,
-            patient.name(),
-            Name(what),
-            twice.map_or(hcl!("var.size"), |twice| hcl!("{}", twice))
-        ))
+    let size = twice.as_ref().map_or(Word::needed("SIZE"), Argument::word);
+    let (remedy, resource) = if patient.is_express() {
+        let update = aws!("ecs update-express-gateway-service --service-arn {}", patient.arn());
+        let remedy = remedy.cli(update.and(words!("--{} {}", what, size)));
+        (remedy, "aws_ecs_express_gateway_service")
+    } else {
+        let family = patient.service().primary_definition().map(rollout::short);
+        let family = family.and_then(|version| version.split(':').next());
+        let deploy = words!(
+            "--task-definition {}",
+            family.map_or(Word::needed("TASK_DEFINITION"), Word::new)
+        );
+        let remedy = remedy
+            .cli(aws!(
+                "ecs register-task-definition --{} {} --cli-input-json file://task-definition.json",
+                what,
+                size
+            ))
+            .cli(patient.update_service().and(deploy));
+        (remedy, "aws_ecs_task_definition")
+    };
+    remedy.terraform(hcl!(
+        r#"
+        resource {} {} {
+          {} = {}
+        }"#,
+        resource,
+        patient.name(),
+        Name(what),
+        twice.map_or(hcl!("var.size"), |twice| hcl!("{}", twice))
+    ))
 }
 
 #[cfg(test)]
@@ -229,6 +261,7 @@ mod tests {
     use crate::baseline::{self, exit_tasks, minutes, minutes_ago, stop_tasks};
     use crate::diagnosis::diagnose;
     use crate::exam::Outcome;
+    use crate::hcl::Hcl;
     use crate::patient::Intent;
     use crate::seen::{Seen, Why};
     use crate::snapshot::{Series, Snapshot};
@@ -262,6 +295,34 @@ mod tests {
                 "The busiest of 2 tasks has used 97 % or more of its memory (512 MiB) in each of the last 10 min: if it uses a little more, the kernel kills a container."
             ]
         );
+    }
+
+    #[test]
+    fn a_larger_task_is_registered_and_deployed() {
+        let shell = exam(CHECK, &with(baseline::worker(), Metric::Memory, minutes(97.9))).findings
+            [0]
+        .remedy
+        .shell();
+        assert_eq!(
+            shell,
+            [
+                "aws ecs register-task-definition --memory 1024 --cli-input-json file://task-definition.json",
+                "aws ecs update-service --cluster prod --service mailer --task-definition mailer",
+            ]
+        );
+    }
+
+    #[test]
+    fn express_mode_has_commands_of_its_own() {
+        let remedy = exam(CHECK, &with(baseline::express(), Metric::Cpu, minutes(98.0))).findings
+            [0]
+        .remedy
+        .clone();
+        let express = |it: &String| it.starts_with("aws ecs update-express-gateway-service ");
+        let shell = remedy.shell();
+        assert!(shell.len() == 2 && shell.iter().all(express), "{shell:?}");
+        let terraform = remedy.terraform.as_ref().map(Hcl::as_str).unwrap_or_default();
+        assert!(terraform.contains("aws_ecs_express_gateway_service"), "{terraform}");
     }
 
     #[test]

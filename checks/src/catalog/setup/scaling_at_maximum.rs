@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(
             says(CHECK, &refused(6)),
             [
-                "The service may not grow beyond 2 tasks, its auto scaling maximum: policy cpu requested more 6 min ago and got none."
+                "The service cannot grow beyond 2 tasks, its auto scaling maximum: policy cpu requested more 6 min ago and got none."
             ]
         );
     }

@@ -297,7 +297,7 @@ mod tests {
         snapshot.scheduled_actions.put(&arn, Vec::new());
         assert!(
             says(CHECK, &snapshot)[0]
-                .starts_with("Auto scaling may run 2 to 10 tasks, but has no policy")
+                .starts_with("Auto scaling is configured for 2 to 10 tasks, but has no policy")
         );
         snapshot.scheduled_actions.put(&arn, vec![ScheduledAction::default()]);
         assert!(says(CHECK, &snapshot).is_empty());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::aws::time;
 use crate::call::Call;
-use crate::command::Command;
+use crate::command::{Command, Words};
 use crate::facts::inbound::traffic;
 use crate::finding::Evidence;
 use crate::patient::Patient;
@@ -311,6 +311,14 @@ pub fn stop(deployment: &ServiceDeployment) -> Command {
         "ecs stop-service-deployment --service-deployment-arn {} --stop-type ROLLBACK",
         deployment.service_deployment_arn
     )
+}
+
+/// The command that deploys the version of a failed deployment once more, after what failed it is
+/// fixed. After a rollback the service has the old version, so the new one is named.
+pub fn again(patient: &Patient, brings: Option<&str>) -> Command {
+    let version = brings.filter(|_| !patient.is_express()).map(short);
+    let named = version.map_or(Words::default(), |it| words!("--task-definition {}", it));
+    patient.update_service().and(named).and(words!("--force-new-deployment"))
 }
 
 /// The command that sets a service's deployment configuration. It replaces the whole, so all that
