@@ -282,7 +282,7 @@ fn is_platform(
         && patient.image_platforms(&container.image)?.iter().any(|platform| platform == digest))
 }
 
-/// The rule of the repository that takes untagged images.
+/// The rule of the repository that removes untagged images.
 fn removes_untagged<'a>(
     patient: &Patient<'a>,
     image: InEcr,
