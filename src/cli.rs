@@ -153,7 +153,7 @@ pub struct Diagnose {
     pub service: Option<String>,
     #[command(flatten)]
     pub access: Access,
-    /// The way of a request for this URL: listener, rule, group, tasks, and who answers
+    /// The path of a request for this URL: listener, rule, group, tasks, and who answers
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
     /// Send one GET to the URL, or to the service's own: without query or credentials, and to the

@@ -25,6 +25,7 @@ pub use accepted::AcceptedReport;
 use checks::call::Call;
 use checks::catalog::{GROUPS, Group};
 use checks::check::{Role, Severity};
+use checks::command::Effect;
 use checks::diagnosis::{Diagnosis, Node, Standing, Verdict};
 use checks::exam::{Ended, Exam, Outcome};
 use checks::finding::Kind;
@@ -91,7 +92,7 @@ pub struct ServiceReport {
     /// Causes, unexplained symptoms, risks; in this order.
     pub roots: Vec<FindingReport>,
     pub notes: Vec<FindingReport>,
-    /// The way of the URL that was asked about, and the service's own ways in.
+    /// The path of the URL that was asked about, and the service's own.
     pub paths: Vec<PathReport>,
     /// What one GET got, with `--probe`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,6 +192,14 @@ pub struct RemedyReport {
     pub commands: Vec<CommandReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terraform: Option<String>,
+}
+
+impl RemedyReport {
+    /// Whether its commands only read: then it tells where to look, and fixes nothing.
+    pub fn only_looks(&self) -> bool {
+        let reads = |command: &CommandReport| command.effect == Effect::Read;
+        self.terraform.is_none() && !self.commands.is_empty() && self.commands.iter().all(reads)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! The ways in, as the report has them: hop by hop, who makes the answer, what the probe got, and
+//! Request paths, as the report has them: hop by hop, who makes the answer, what the probe got, and
 //! which causes of the report stand in the way.
 
 use std::collections::BTreeSet;
@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use super::{MissedReport, plain};
 
-/// The way of a request, from its name to the tasks.
+/// The path of a request, from its name to the tasks.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PathReport {
     /// Without its query; the host may be a pattern.
     pub url: String,
-    /// Whether it is the URL that was asked about; else it is one of the service's own ways in.
+    /// Whether it is the URL that was asked about; else it is one of the service's own paths.
     pub asked: bool,
     /// What every request meets. Nothing is claimed beyond a hop that is unseen, but for a web ACL:
     /// it blocks or does not, and the answer says so.
@@ -108,7 +108,7 @@ pub struct ProbeFailureReport {
 }
 
 impl PathReport {
-    /// The way of the URL that was asked about, if any, then the service's own ways in.
+    /// The path of the URL that was asked about, if any, then the service's own.
     pub fn all(patient: &Patient, diagnosis: &Diagnosis) -> Vec<PathReport> {
         let asked =
             patient.asked_url().map(|url| request_path::of_url(patient, &url)).unwrap_or_default();

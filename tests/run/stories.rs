@@ -8,7 +8,7 @@
 //! diagnosis:
 //!
 //! ````text
-//! ```console with The way in, plain_http_served
+//! ```console with Request path, plain_http_served
 //! $ ecs-doctor api
 //! SICK  Clients get 503: …
 //!

@@ -329,9 +329,7 @@ impl Text {
     fn fix(&self, root: &FindingReport) -> Fix {
         let remedy = &root.remedy;
         let room = self.width.saturating_sub(MARGIN);
-        let writes =
-            remedy.commands.iter().filter(|command| command.effect != Effect::Read).count();
-        let only_reads = writes == 0 && remedy.terraform.is_none();
+        let only_reads = remedy.only_looks();
         let shown =
             remedy.commands.iter().filter(|command| only_reads || command.effect != Effect::Read);
         let command = |command: &crate::report::CommandReport| {
@@ -341,7 +339,7 @@ impl Text {
         let code: Vec<&str> = remedy.terraform.iter().flat_map(|code| code.lines()).collect();
         let fits = code.iter().all(|line| line.chars().count() + 2 <= room);
         Fix {
-            label: if only_reads && !remedy.commands.is_empty() { "look" } else { "fix" },
+            label: if only_reads { "look" } else { "fix" },
             summary: prose::first(prose::lines(&remedy.summary, room, 0, 0), 3, room),
             commands: shown.map(command).collect(),
             code: code

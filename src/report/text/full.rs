@@ -86,13 +86,14 @@ impl Text {
             )?;
         }
         if !root.explains.is_empty() {
-            writeln!(out, "\n  {BOLD}What follows from it{BOLD:#}")?;
+            writeln!(out, "\n  {BOLD}Consequences{BOLD:#}")?;
             self.effects(&root.explains, "  ", root.evidence.iter().collect(), out)?;
         }
         self.suspects(root, out)?;
         writeln!(out, "\n  {BOLD}Evidence{BOLD:#}")?;
         self.evidence(&root.evidence, out)?;
-        writeln!(out, "\n  {BOLD}Fix{BOLD:#}")?;
+        let label = if root.remedy.only_looks() { "Look" } else { "Fix" };
+        writeln!(out, "\n  {BOLD}{label}{BOLD:#}")?;
         self.paragraph(out, "  ", Style::new(), &root.remedy.summary)?;
         for command in &root.remedy.commands {
             self.command(out, "    ", &command.shell)?;
@@ -191,7 +192,7 @@ impl Text {
         if risks.is_empty() {
             return Ok(());
         }
-        self.heading(out, "Nothing suffers from these yet")?;
+        self.heading(out, "Risks (no impact yet)")?;
         let mut table = Table::new();
         table
             .load_style(presets::UTF8_HORIZONTAL_ONLY)
@@ -224,7 +225,7 @@ impl Text {
         if notes.is_empty() {
             return Ok(());
         }
-        self.heading(out, "Notes: normal states, so that nobody chases them")?;
+        self.heading(out, "Expected states")?;
         for note in notes {
             self.item(out, "- ", &format!("{} ({})", note.says, note.check))?;
         }

@@ -1,4 +1,4 @@
-//! The way in, drawn: one line for a way on which all is well, one line for each hop of any other.
+//! The request path: one line for a path on which all is well, one line for each hop of any other.
 //! `✓` goes on, `✗` is where something is wrong or the request ends, `?` could not be seen, and
 //! nothing is claimed beyond it.
 
@@ -12,11 +12,11 @@ use super::{DIM, Text};
 use crate::report::ServiceReport;
 use crate::report::path::{BranchReport, HopReport, PathReport};
 
-/// How many ways are drawn; all of them are in JSON.
+/// How many paths are drawn; all of them are in JSON.
 const WAYS: usize = 4;
 
 impl Text {
-    /// The way of the URL that was asked about: that is the question, so it comes before everything
+    /// The path of the URL that was asked about: that is the question, so it comes before everything
     /// else.
     pub(super) fn asked_paths(
         &self,
@@ -27,9 +27,9 @@ impl Text {
             self.heading(
                 out,
                 &if number == 0 {
-                    format!("The way of {}", path.url)
+                    format!("Request path of {}", path.url)
                 } else {
-                    format!("And then of {}", path.url)
+                    format!("Then the request path of {}", path.url)
                 },
             )?;
             self.hops(path, out)?;
@@ -37,7 +37,7 @@ impl Text {
         if service.paths.iter().any(|path| path.asked) { self.probe(service, out) } else { Ok(()) }
     }
 
-    /// The service's own ways in: those on which something is wrong first.
+    /// The service's own paths: those on which something is wrong first.
     pub(super) fn own_paths(
         &self,
         service: &ServiceReport,
@@ -46,7 +46,7 @@ impl Text {
         if service.paths.is_empty() || service.paths.iter().any(|path| path.asked) {
             return Ok(());
         }
-        self.heading(out, "The way in")?;
+        self.heading(out, "Request path")?;
         let (good, bad): (Vec<&PathReport>, Vec<&PathReport>) =
             service.paths.iter().partition(|path| path.is_good());
         for (number, path) in bad.iter().take(WAYS).enumerate() {
@@ -65,7 +65,7 @@ impl Text {
                 out,
                 "",
                 DIM,
-                &format!("{more} more of {} ways: `--output json` has all.", service.paths.len()),
+                &format!("{more} more of {} paths: `--output json` has all.", service.paths.len()),
             )?;
         }
         self.probe(service, out)
@@ -83,7 +83,7 @@ impl Text {
             } else {
                 &hop.says
             };
-            self.marked(out, hop.mark, &format!("{mark} {:<9} ", label(hop.hop)), says)?;
+            self.marked(out, hop.mark, &format!("{mark} {:<15} ", label(hop.hop)), says)?;
         }
         let why = if path.causes.is_empty() {
             String::new()
@@ -145,12 +145,12 @@ fn in_short(path: &PathReport) -> String {
 pub(super) fn label(hop: HopKind) -> &'static str {
     match hop {
         HopKind::Name => "name",
-        HopKind::LoadBalancer => "balancer",
-        HopKind::SecurityGroups => "let in",
+        HopKind::LoadBalancer => "load balancer",
+        HopKind::SecurityGroups => "security groups",
         HopKind::Listener => "listener",
         HopKind::WebAcl => "web ACL",
         HopKind::Rule => "rule",
-        HopKind::TargetGroup => "group",
+        HopKind::TargetGroup => "target group",
         HopKind::Targets => "targets",
         HopKind::Tasks => "tasks",
     }

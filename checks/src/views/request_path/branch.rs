@@ -138,7 +138,7 @@ impl Draft<'_, '_> {
         Ok((if versions.is_empty() { Mark::Bad } else { Mark::Good }, and_list(words)))
     }
 
-    /// What comes of sending requests to targets of which none is healthy, by the way in which they
+    /// What comes of sending requests to targets of which none is healthy, by how they
     /// fail. The health check tells of other requests only where it asks the port that they go to;
     /// that it is late tells of none.
     fn fails_open(&self, group: &str, listener: &Listener) -> Outcome {
