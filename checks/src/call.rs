@@ -209,7 +209,7 @@ fn seen_metric(patient: &Patient, metric: Metric, owner: &Subject) -> Command {
             });
             let of_group =
                 words!("Name=TargetGroup,Value=targetgroup/{}", after(&owner.id, ":targetgroup/"));
-            let of_balancer = attached.map(|arn| balancer(arn)).unwrap_or_default();
+            let of_balancer = attached.map(balancer).unwrap_or_default();
             (attached.map_or(APPLICATION, |arn| namespace(arn)), of_group.and(of_balancer))
         }
     };

@@ -291,7 +291,7 @@ impl Text {
 
     /// What follows, in the order in which it does; one line for each end.
     fn then(&self, root: &FindingReport) -> Vec<String> {
-        fn ends<'a>(effects: &'a [FindingReport], before: &[String], all: &mut Vec<Vec<String>>) {
+        fn ends(effects: &[FindingReport], before: &[String], all: &mut Vec<Vec<String>>) {
             for (number, effect) in effects.iter().enumerate() {
                 let mut way: Vec<String> = match number {
                     0 => before.to_vec(),

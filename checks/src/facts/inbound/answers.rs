@@ -12,7 +12,7 @@ use crate::facts::deployment::rollout;
 use crate::facts::inbound::traffic;
 use crate::facts::tasks::stop::StopKind;
 use crate::patient::Patient;
-use crate::seen::{Blind, Why};
+use crate::seen::{Blind, See, Unseen, Why};
 use crate::snapshot::metric::{Metric, Owner};
 use crate::snapshot::{Deployment, Task};
 
@@ -313,10 +313,7 @@ pub fn without_beginning(patient: &Patient) -> BTreeSet<String> {
     };
     let balancers: BTreeSet<&str> = groups
         .iter()
-        .filter_map(|group| match patient.target_group(group) {
-            Ok(settings) => settings,
-            Err(_) => None,
-        })
+        .filter_map(|group| Unseen::default().see(patient.target_group(group)).flatten())
         .flat_map(|settings| &settings.load_balancer_arns)
         .map(String::as_str)
         .collect();

@@ -21,7 +21,7 @@ use crate::snapshot::Task;
 #[derive(Debug)]
 pub enum Sign<'a> {
     /// ECS says that it cannot place a task.
-    Told(Told<'a>),
+    Told(Box<Told<'a>>),
     /// Tasks wait for an instance, of which no event tells.
     Waiting { longest: &'a Task, tasks: usize },
 }
@@ -54,7 +54,7 @@ pub fn each<'a>(patient: &Patient<'a>, notes: &mut impl See) -> Result<Vec<Short
         // Of a version that was rolled back, only that there was no instance at all tells of today.
         let tells = told.is_primary || told.reason.trouble == Trouble::CapacityProviderEmpty;
         let supplies = if tells { supplies(patient, notes) } else { Supplies::Open };
-        all.push(Shortage { sign: Sign::Told(told), supplies });
+        all.push(Shortage { sign: Sign::Told(Box::new(told)), supplies });
     }
     let told_of: BTreeSet<&str> = all.iter().filter_map(Shortage::task_definition).collect();
     if let Some((longest, tasks)) = waiting(patient)?
