@@ -51,7 +51,14 @@ pub struct Accept {
     service: Option<String>,
     pub reason: String,
     /// The last day of it.
+    #[serde(default, deserialize_with = "a_day")]
     pub until: Option<Date>,
+}
+
+fn a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+    let day = String::deserialize(deserializer)?;
+    let wrong = |_| serde::de::Error::custom(format!("{day:?} is not a day such as 2027-01-31"));
+    day.parse().map(Some).map_err(wrong)
 }
 
 fn a_check<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -115,7 +115,6 @@ pub struct ServiceReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<ExpectedReport>,
     /// Risks that a file accepts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<AcceptedReport>,
     /// Checks that looked and found nothing.
     pub ruled_out: Vec<&'static str>,

@@ -61,12 +61,16 @@ fn a_trouble_is_found_whoever_deploys() {
     assert!(lost.is_empty(), "{}", lost.join("\n"));
 }
 
+/// What only ECS tells of what it does itself: which targets it registered, and since when a service
+/// drains.
+const TOLD_BY_ECS: [&str; 2] = ["stale_target_registered", "deletion_stuck"];
+
 /// The causes and unexplained symptoms with all that follows from each, without what only ECS's own
-/// deployments have, and what only ECS's own targets.
+/// deployments have and what only ECS tells.
 fn outline(diagnosis: &Diagnosis) -> Vec<BTreeSet<&'static str>> {
     fn gather(node: &Node, found: &mut BTreeSet<&'static str>) {
         let is_of_ecs = node.check.applies.contains(&Applies::DeployedByEcs);
-        if !is_of_ecs && node.check.id() != "stale_target_registered" {
+        if !is_of_ecs && !TOLD_BY_ECS.contains(&node.check.id()) {
             found.insert(node.check.id());
         }
         node.explains.iter().for_each(|effect| gather(effect, found));

@@ -111,8 +111,8 @@ const TAKES_ALL: &[&str] =
 const APART: &[(&str, &[&str], &str)] = &[
     (
         "secret_rotated_since_start",
-        &["killed_after_stop_timeout"],
-        "the tasks that log the refused password are gone, and those in their place have the new one",
+        &["killed_after_stop_timeout", "tag_moved"],
+        "the task whose log tells started after the rotation there, so that its secret is the new one",
     ),
     (
         "traffic_weight_zero",

@@ -202,7 +202,7 @@ fn unseen_target_health_is_unknown_and_named() {
     let run = doctor(&["api", "--output", "json"]).at(&account).run();
     assert_eq!(run.code, 0);
     assert_eq!(run.service()["verdict"], "unknown");
-    let strict = doctor(&["api", "--strict"]).at(&account).run();
+    let strict = doctor(&["api", "--strict", "--full"]).at(&account).run();
     assert_eq!(strict.code, 3, "{strict:#?}");
     assert!(strict.stdout.contains("UNKNOWN"));
     assert!(

@@ -152,7 +152,6 @@ fn a_wrong_command_line_is_2() {
         &["explain", "health_check_wrong"],
         &["demo", "no_such_example"],
         &["--no-such-flag"],
-        &[],
     ] {
         let run = doctor(arguments).run();
         assert_eq!(run.code, 2, "{arguments:?}: {run:#?}");

@@ -22,7 +22,7 @@ fn the_story_is_told_from_its_cause() {
     assert_eq!(root["check"], "health_check_wrong_answer");
     assert_eq!(root["standing"], "cause");
     let says = root["says"].as_str().unwrap();
-    assert!(says.contains(" asks / and gets 404"), "{says}");
+    assert!(says.contains(" requests / and gets 404"), "{says}");
     let fix = root["remedy"]["cli"][0].as_str().unwrap();
     assert!(fix.ends_with("--health-check-path /health"), "{fix}");
     let chain = checks(&serde_json::json!({ "roots": [root] }));
@@ -133,7 +133,7 @@ fn what_a_deployment_waits_for_and_what_it_could_not_start_again_is_told() {
     );
     assert!(
         says("digest_gone").ends_with(
-            "removes images without a tag 1 day after they were pushed, so likely it did."
+            "removes untagged images 1 day after they were pushed, which is the likely reason."
         ),
         "{service:#}"
     );

@@ -274,7 +274,7 @@ fn a_rollout_under_way_says_what_it_waits_for_and_when_it_ends() {
     let text = doctor(&["--from", &file, "--full"]).run().stdout;
     for line in [
         "- canary, IN_PROGRESS for 9 min, expected to end at about 03:05 UTC",
-        "- at stage PRODUCTION_TRAFFIC_SHIFT for about 60 s; waits for its bake of 3 min,",
+        "- at stage PRODUCTION_TRAFFIC_SHIFT for about 60 s; waits for its bake time of",
         "- new version api:13: 2 of 2 tasks run; traffic: 5 % requested",
         "- 720 requests since 02:57 UTC",
         "- circuit breaker: 0 of 3 failures",
@@ -442,7 +442,7 @@ mod live {
 
     #[test]
     fn nothing_found_is_said_too() {
-        let run = doctor(&["api", "--trail"]).at(&Account::start("fargate")).run();
+        let run = doctor(&["api", "--trail", "--full"]).at(&Account::start("fargate")).run();
         assert!(
             run.stdout.contains("CloudTrail has no change on the request path."),
             "{}",

@@ -124,6 +124,7 @@ fn each_protocol_is_understood_on_one_connection() {
         "requests",
         "target_5xx",
         "target_4xx",
+        "target_3xx",
         "connection_errors",
         "response_time",
         "healthy",

@@ -133,7 +133,7 @@ impl Text {
             screen.path = self.paths(service);
         }
         if let Some((first, others)) = told.split_first() {
-            screen.about = Some(about(first, report.taken_at));
+            screen.about = Some(self.about(first, report.taken_at));
             screen.why = self.why(first, report.taken_at);
             screen.then = self.then(first);
             screen.suspects = self.suspected(first);
@@ -189,6 +189,24 @@ impl Text {
     fn headline(&self, service: &ServiceReport) -> Vec<String> {
         let lines = prose::lines(&service.headline, self.width, 2, 2);
         indented(prose::first(lines, 3, self.width - 2), 2, 2, BOLD)
+    }
+
+    /// `critical · health_check_wrong_answer · since 02:25 UTC (35 min)`, as far as there is room.
+    fn about(&self, root: &FindingReport, now: Timestamp) -> String {
+        let style = colour(root.severity);
+        let severity = root.severity.to_string();
+        let unexplained = root.standing == Standing::Unexplained;
+        let unexplained = unexplained.then(|| "no cause found".to_owned());
+        let since = root.since.map(|at| since(at, now));
+        let mut columns = 2 + severity.chars().count();
+        let mut rest = String::new();
+        for part in [Some(root.check.to_owned()), unexplained, since].into_iter().flatten() {
+            columns += 3 + part.chars().count();
+            if columns <= self.width {
+                rest.push_str(&format!(" · {part}"));
+            }
+        }
+        format!("  {style}{severity}{style:#}{DIM}{rest}{DIM:#}")
     }
 
     /// The paths that were asked about, else the worst of the service's own.
@@ -569,18 +587,6 @@ fn beside(words: &str, source: &str, room: usize) -> Vec<String> {
         }
         _ => prose::first(lines, 2, room),
     }
-}
-
-/// `critical · health_check_wrong_answer · since 02:25 UTC (35 min)`.
-fn about(root: &FindingReport, now: Timestamp) -> String {
-    let style = colour(root.severity);
-    let since = root.since.map_or_else(String::new, |at| format!(" · {}", since(at, now)));
-    let likely = match root.standing {
-        Standing::Unexplained => " · no cause found",
-        Standing::Cause | Standing::Symptom | Standing::Risk | Standing::Note => "",
-    };
-    let (severity, check) = (root.severity, root.check);
-    format!("  {style}{severity}{style:#}{DIM} · {check}{since}{likely}{DIM:#}")
 }
 
 /// `since 02:25 UTC (35 min)`.

@@ -13,7 +13,7 @@ use crate::hcl::Name;
 use crate::patient::Patient;
 use crate::seen::{Blind, Why};
 use crate::snapshot::{PeeringConnection, RouteTable};
-use crate::text::and_more;
+use crate::text::{and_more, plural};
 use crate::{aws, hcl};
 
 crate::check! {
@@ -140,8 +140,8 @@ fn no_way_back(
 ) -> Finding {
     let ids: Vec<&str> = tables.iter().map(|table| table.route_table_id.as_str()).collect();
     let block = joined.own_block(own).map_or_else(|| own.to_string(), |block| block.to_string());
-    let noun = if ids.len() == 1 { "route table" } else { "route tables" };
-    let has = if ids.len() == 1 { "has" } else { "have" };
+    let noun = plural(ids.len(), "route table", "route tables");
+    let has = plural(ids.len(), "has", "have");
     let claim = format!(
         "the route from subnet {} {}, leads through {} to VPC {vpc}, which has no route back: {noun} {} there {has} no route to {block} through it",
         joined.path.stranded.subnet,

@@ -15,6 +15,7 @@ use crate::facts::tasks::scaling::tasks;
 use crate::finding::{Evidence, Finding, Remedy};
 use crate::patient::Patient;
 use crate::snapshot::{ServiceEvent, Simulation};
+use crate::text::plural;
 use crate::{aws, hcl, words};
 
 crate::check! {
@@ -251,7 +252,7 @@ fn too_long(
         _ => "neither its events nor its roles show why".to_owned(),
     };
     let (running, verb) =
-        (tasks(service.running_count), if service.running_count == 1 { "runs" } else { "run" });
+        (tasks(service.running_count), plural(service.running_count, "runs", "run"));
     let claim = format!("{running} still {verb} {} after the deletion: {likely}", time::words(age));
     let remedy = match roles.first() {
         Some(role) => restore(patient, arn::last(role)),

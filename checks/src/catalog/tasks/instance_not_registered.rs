@@ -56,6 +56,7 @@ crate::check! {
         DescribeServiceDeployments,
         DescribeServiceRevisions,
         DescribeTasks,
+        DescribeTaskDefinition,
         DescribeClusters,
         DescribeCapacityProviders,
         DescribeAutoScalingGroups,
