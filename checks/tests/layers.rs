@@ -176,9 +176,14 @@ fn nobody_makes_a_plural_or_a_capital_by_hand() {
             continue;
         }
         let source = fs::read_to_string(&file).unwrap();
-        for found in by_hand.iter().filter_map(|pattern| pattern.find(&source)) {
-            let line = source[..found.start()].lines().count();
-            panic!("{}:{line}: {:?}; text.rs has `plural`", file.display(), found.as_str());
-        }
+        let found: Vec<String> = by_hand
+            .iter()
+            .flat_map(|pattern| pattern.find_iter(&source))
+            .map(|found| {
+                let line = source[..found.start()].lines().count();
+                format!("{}:{line}: {:?}; text.rs has `plural`", file.display(), found.as_str())
+            })
+            .collect();
+        assert!(found.is_empty(), "{}", found.join("\n"));
     }
 }

@@ -68,7 +68,8 @@ fn put_rules(snapshot: &mut Snapshot, added: &[(&str, &str, Action)]) {
         for (priority, host, action) in added {
             let arn =
                 listener.replace(":listener/", ":listener-rule/") + "/0a0a0a0a0a0a" + priority;
-            let number = |rule: &Rule| rule.priority.parse::<u32>().unwrap_or(u32::MAX);
+            let number =
+                |rule: &Rule| rule.priority.parse::<u32>().map_or(u32::MAX, |number| number);
             let rule = host_rule(&arn, priority, host, action.clone());
             let place = rules.partition_point(|other| number(other) < number(&rule));
             rules.insert(place, rule);
