@@ -39,11 +39,11 @@ impl Aws {
 
     async fn listed(&self, cluster: &str) -> Result<Vec<Service>, Unlisted> {
         let unlisted = |call, why| Unlisted { cluster: Some(last(cluster).to_owned()), call, why };
-        let arns = match self.service_arns(cluster).await {
-            Seen::Yes(arns) => arns,
+        let names: Vec<String> = match self.service_arns(cluster).await {
+            Seen::Yes(arns) => arns.iter().map(|arn| last(arn).to_owned()).collect(),
             Seen::No(why) => return Err(unlisted(Call::ListServices, why)),
         };
-        match self.services(cluster, &arns).await {
+        match self.services(cluster, &names).await {
             Seen::Yes(services) => Ok(services.unwrap_or_default()),
             Seen::No(why) => Err(unlisted(Call::DescribeServices, why)),
         }

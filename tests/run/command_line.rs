@@ -141,6 +141,35 @@ fn no_network_is_one_line_and_4() {
     assert!(run.stderr.contains("ecs:DescribeServices"), "{}", run.stderr);
 }
 
+/// Nobody named a service: batched calls tell which there are, and how ECS says that they are.
+#[test]
+fn without_a_service_they_are_listed() {
+    let account = Account::start("naff");
+    let run = doctor(&[]).at(&account).run();
+    assert_eq!(run.code, 0, "{run:#?}");
+    assert!(run.stdout.contains("default/api"), "{}", run.stdout);
+    assert!(run.stdout.contains(" tasks "), "{}", run.stdout);
+    let json = doctor(&["--output", "json"]).at(&account).run().json();
+    assert_eq!(json["format"], "ecs-doctor-services/v1");
+    assert_eq!(json["services"][0]["service"], "api");
+    let calls = account.requests();
+    assert!(
+        calls.iter().all(|call| {
+            ["ecs.ListClusters", "ecs.ListServices", "ecs.DescribeServices"]
+                .contains(&call.call().as_str())
+        }),
+        "{calls:#?}"
+    );
+}
+
+#[test]
+fn a_list_that_is_refused_says_so() {
+    let account = Account::start("naff");
+    account.fault("ecs.ListServices", Fault::Denied);
+    let run = doctor(&[]).at(&account).run();
+    assert!(run.stdout.contains("could not be listed: ecs:ListServices denied"), "{run:#?}");
+}
+
 #[test]
 fn a_wrong_command_line_is_2() {
     for arguments in [
