@@ -18,7 +18,7 @@ use crate::patient::Patient;
 use crate::seen::{Blind, Why};
 use crate::snapshot::metric::Metric;
 use crate::snapshot::{Action, LoadBalancer, RouteTable, SecurityGroup};
-use crate::text::{and_list, parsed};
+use crate::text::{and_list, parsed, plural};
 use crate::{aws, hcl, words};
 
 crate::check! {
@@ -304,8 +304,8 @@ fn of_groups(balancer: &LoadBalancer, groups: &[&SecurityGroup], provider: &Prov
 
 fn of_routes(balancer: &LoadBalancer, stranded: &[Stranded], provider: &Provider) -> Finding {
     let subnets = and_list(stranded.iter().map(|one| one.subnet));
-    let noun = if stranded.len() == 1 { "subnet" } else { "subnets" };
-    let verb = if stranded.len() == 1 { "has" } else { "have" };
+    let noun = plural(stranded.len(), "subnet", "subnets");
+    let verb = plural(stranded.len(), "has", "have");
     let first = &stranded[0];
     let id = &first.table.route_table_id;
     let how = match first.next_hop {
